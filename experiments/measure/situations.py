@@ -175,7 +175,10 @@ def situations_text(page: Path, found: Mapping[str, Room]) -> str:
     for one in SITUATIONS:
         told = "; ".join(trial_text(page, found, trial) for trial in one.trials)
         lines.append([one.have, f"`{one.command}`", told])
-    return markdown(["you have", "you run", "in our trials: plain training → the command"], lines) + "\n"
+    return (
+        markdown(["you have", "you run", "in our trials: plain training → the command"], lines)
+        + "\n"
+    )
 
 
 def trial_text(page: Path, found: Mapping[str, Room], trial: Trial) -> str:
@@ -223,4 +226,15 @@ def papers_text(page: Path, found: Mapping[str, Room]) -> str:
                 answer(room, main)[0],
             ]
         )
-    return markdown(["paper", "its variants", "on its own images, which you bring", "main claim, at our scale"], lines) + "\n"
+    return (
+        markdown(
+            [
+                "paper",
+                "its variants",
+                "on its own images, which you bring",
+                "main claim, at our scale",
+            ],
+            lines,
+        )
+        + "\n"
+    )

@@ -13,11 +13,13 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import tiny_systems
 from own_projects import synthetic_project
 from own_runs import untrained_run
 from PIL import Image
 
 import experiments
+from kpjax.errors import InputError
 from kpjax.files import read_json, write_json
 from kpjax.images.video import write_video
 from kpjax.lab.commands import run_command
@@ -25,6 +27,7 @@ from kpjax.lab.commands.train import main as train
 from kpjax.lab.own import project as own_project
 from kpjax.lab.predictors import open_predictor
 from kpjax.papers import engine
+from kpjax.papers.command_line import run as run_paper
 from kpjax.papers.parsing import exit_code_of
 from kpjax.structures import Skeleton
 from kpjax.training import identity
@@ -35,6 +38,8 @@ TINY = (
     *("--head-layers", "1", "--batch-size", "8", "--evaluations", "1"),
     *("--steps", "2", "--warm-start-steps", "1", "--variants", "supervised_warped"),
 )
+ROOT = Path(experiments.__file__).parents[1]
+SOURCES = set(identity.source_files(ROOT, ("kpjax", "data", "experiments")).values())
 RELEASES = Path(__file__).parents[2] / "releases"
 HEADER = ("image", "keypoint", "x", "y")
 
@@ -181,19 +186,36 @@ def test_every_file_of_the_project_that_was_read_counts(trained, tmp_path):
         assert "finished before" in begin(root, tmp_path / "runs")[1]
 
 
+def test_every_file_that_a_demo_opens_counts(tmp_path):
+    """It is a source, of which the programs' digest is taken, or the text of a report, or an input,
+    and another byte of that is another run.
+    """
+    protocol = Path(shutil.copy(tiny_systems.CONFIGS["incremental"].data.protocol, tmp_path))
+    flags = f"--variants finetune --workdir {tmp_path}/runs --protocol {protocol}"
+    begin_demo = functools.partial(
+        run_paper, tiny_systems.SYSTEMS["incremental"], ["tiny", *flags.split()]
+    )
+    read = opened_by(begin_demo) - SOURCES
+    shipped = {path for path in read if path.is_relative_to(ROOT / "kpjax")}
+    assert {path.suffix for path in shipped} <= {".pyc", ".txt", ".jinja", ".css"}
+    assert protocol in read
+    protocol.write_text(protocol.read_text() + " ")
+    engine._inputs.cache_clear()
+    with pytest.raises(InputError, match="different content"):
+        begin_demo()
+
+
 def test_every_source_that_is_loaded_counts():
     """Of all modules of this process, and of the tables that they read."""
-    root = Path(identity.__file__).parents[2]
-    listed = set(identity.source_files(root, ("kpjax", "data", "experiments")).values())
     loaded = {
         Path(module.__file__)
         for name, module in sys.modules.items()
         if name.partition(".")[0] in ("kpjax", "data", "experiments") and module.__file__
     }
-    loaded = {path for path in loaded if not path.is_relative_to(root / "tests")}
-    assert loaded - listed <= {root / "kpjax" / "_version.py"}
-    assert set((root / "kpjax" / "models" / "weights").glob("*.safetensors")) <= listed
-    assert Path(experiments.__file__) in listed
+    loaded = {path for path in loaded if not path.is_relative_to(ROOT / "tests")}
+    assert loaded - SOURCES <= {ROOT / "kpjax" / "_version.py"}
+    assert set((ROOT / "kpjax" / "models" / "weights").glob("*.safetensors")) <= SOURCES
+    assert Path(experiments.__file__) in SOURCES
 
 
 def test_a_byte_of_a_source_is_another_program(tmp_path):
