@@ -216,7 +216,7 @@ def refuse(path: Path, faults: Sequence[str]) -> None:
     """Raises InputError with all faults of a file or a project in one line, if there are any."""
     if faults:
         raise InputError(
-            f"{path}: {len(faults)} fault{'s' * (len(faults) > 1)}: {summarise(faults)}"
+            f"{path}: {len(faults)} fault{'s' if len(faults) > 1 else ''}: {summarise(faults)}"
         )
 
 

@@ -189,7 +189,7 @@ def open_people(
         {
             "experiment": "MoveNet",
             "preset": "Lightning",
-            "variant": "as published" + ", turned" * turned,
+            "variant": "as published" + (", turned" if turned else ""),
             "digest": sha256_of(path),
         },
         follow=person_box,

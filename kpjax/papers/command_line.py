@@ -674,7 +674,7 @@ def in_processes(command: Command) -> None:
         signal.signal(signal.SIGTERM, before)
     if failed := [code for code in codes if code]:
         left = [job.title for job in command.jobs() if not job.has_results]
-        names = f". Not finished: {'; '.join(left)}" * bool(left)
+        names = f". Not finished: {'; '.join(left)}" if left else ""
         raise RunError(
             f"{len(failed)} of {len(children)} processes failed; their lines say why, and the same command "
             f"goes on{names}"

@@ -381,7 +381,9 @@ def fit(
         )
         if restored is not None:
             now = changed_programs(restored.under[-1], programs())
-            others = f", under other programs than before: {now}; --fresh starts over" * bool(now)
+            others = (
+                f", under other programs than before: {now}; --fresh starts over" if now else ""
+            )
             log.say(f"{log.shown}: going on from step {first_step} of {steps}{others}")
         loop = _Loop(
             method,

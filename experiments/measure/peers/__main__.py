@@ -196,7 +196,7 @@ class Score(Checked):
                 print(
                     f"{given['tool'] + ' ' + given['version']:40} {found['test/median']:9.2f} "
                     + " ".join(f"{100 * found[name]:10.1f}" for name in shares)
-                    + f" {given['seconds']:8.0f}{'*' * given['cut']} {found['predict/rate']:9.1f}"
+                    + f" {given['seconds']:8.0f}{'*' if given['cut'] else ''} {found['predict/rate']:9.1f}"
                 )
         if self.room:
             write_results(self.room, merge_rows(read_results(self.room), rows))

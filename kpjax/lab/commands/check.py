@@ -157,7 +157,7 @@ def video_line(video: Video, project: Project, *, decode: bool) -> str:
         rate = f", {1 / median:.4g} frames/s{' (variable)' if np.ptp(steps) > median / 20 else ''}"
     turned = f", turned by {video.rotation} degrees" if video.rotation else ""
     frames = tqdm(video, desc=video.path.name, disable=None, leave=False) if decode else ()
-    bad = f", {sum(image is None for _, image in frames)} unreadable" * decode
+    bad = f", {sum(image is None for _, image in frames)} unreadable" if decode else ""
     cut = f", {video.cut_off} cut off" if video.cut_off else ""
     return (
         f"video {video.path.name}: {len(video)} frames, {video.size[0]}x{video.size[1]}{rate}{turned}{bad}{cut}, "

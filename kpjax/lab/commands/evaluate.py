@@ -160,7 +160,7 @@ def print_coverage(
     reach = [radii(table, some.scores, level=level) for level in table.levels]
     within = [float(np.mean((distances <= radius)[known])) for radius in reach]
     medians = [float(np.median((radius * growth[new][:, None])[known])) for radius in reach]
-    of_target = " or of its target" * (pixel_errors.TARGET in some.parts)
+    of_target = " or of its target" if pixel_errors.TARGET in some.parts else ""
     whose = (
         f"not listed in the run (moved files may have been trained on){of_target}"
         if None not in lists
@@ -637,7 +637,7 @@ def evaluate_animals(
     followed = over_time(project, found, all_found.predicted, all_found.scores, reach, known)
     if followed is not None:
         counts, doubts, apart = followed
-        sparse = f", {apart} apart and none between them" * (apart > 1)
+        sparse = f", {apart} apart and none between them" if apart > 1 else ""
         print(
             f"followed over {count_text(counts.frames, 'labelled frame')} of a video{sparse}: "
             f"{count_text(counts.swaps, 'swap')}, {count_text(counts.fragments, 'fragment')}, "

@@ -234,7 +234,7 @@ def first_lines(command: Command) -> list[str]:
         for name in COUNTS_OF_STEPS
         if name != "pretraining_steps" or given.get("source")
     )
-    order = ", one after the other" * (len(jobs) > 1)
+    order = ", one after the other" if len(jobs) > 1 else ""
     return [
         f"to train: {count_text(len(jobs), 'network')}{order}: {', '.join(command.variants)}{times}; "
         f"up to {steps:,} steps each{done}"
@@ -256,7 +256,11 @@ def next_lines(command: Command, shown: Path | None = None) -> list[str]:
         )
     ]
     finds = (command.jobs()[0].folder / FOLDER).is_dir()
-    boxes = " --boxes BOXES" * (flat(command.config).get("transform") == "around_box" and not finds)
+    boxes = (
+        " --boxes BOXES"
+        if flat(command.config).get("transform") == "around_box" and not finds
+        else ""
+    )
     used, copied = shlex.quote(folders[0]), ""
     if in_bucket(command.folder):
         used, copied = "RUN", " (RUN: a copy of the first folder on a disc)"

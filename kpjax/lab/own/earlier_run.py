@@ -290,10 +290,12 @@ def learnt_though_held_out(run: EarlierRun, project: Project, held: Held) -> lis
             words if "the last" in words else words.partition(", ")[2]  # a part grows with labels
             for words in (run.held_out, held.words)
         )
+        if not before or before == now:
+            return []
         return [
             f"the run at --start held out {run.held_out}: errors and radii on frames that it learnt look too "
             "small; give the same --validation"
-        ] * (bool(before) and before != now)
+        ]
 
     def part_of(number: int) -> str:
         frame = project.frames[project.instances[number].frame]

@@ -130,7 +130,7 @@ def never_labelled(project: Project) -> list[str]:
     names = [
         name for name, there in zip(project.skeleton.names, labelled, strict=True) if not there
     ]
-    return [f"never labelled: {', '.join(names)}"] * bool(names)
+    return [f"never labelled: {', '.join(names)}"] if names else []
 
 
 def absence_lines(own: Own, taught: Sequence[str], untaught: Sequence[str]) -> list[str]:
@@ -160,7 +160,7 @@ def needed_project(data: Any, argument: str = "project") -> Project:
     """
     path, own = getattr(data, argument), data.own
     if not path:
-        instead = " or, in its place, a finished run: --start RUN" * (argument == "source")
+        instead = " or, in its place, a finished run: --start RUN" if argument == "source" else ""
         raise InputError(
             argument,
             f"name an annotation project of DeepLabCut, SLEAP, COCO, Lightning Pose or csv{instead}",
@@ -379,7 +379,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
     frames = labelled_frames(project)
     if len(frames) < 2:
         raise InputError(
-            f"{project.root}: {len(frames)} labelled frame{'s' * (not frames)}; label at least two"
+            f"{project.root}: {len(frames)} labelled frame{'s' if not frames else ''}; label at least two"
         )
     of_session: dict[str, list[int]] = {}  # in the order of time
     for number in frames:

@@ -94,8 +94,8 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
     reach = -(-longest // every) // 2 * every  # frames of the video, as a window is
     window = data.window if "window" in typed else max(min(data.window, reach), every)
     if window > reach:
-        used = f" (one in {every} is used)" * (every > 1)
-        smaller = "--window" + " and --every" * (every > 1)
+        used = f" (one in {every} is used)" if every > 1 else ""
+        smaller = "--window" + (" and --every" if every > 1 else "")
         raise InputError(
             "videos",
             f"the longest video has {longest} frames{used}, and a window of {window} needs {2 * window}; "
@@ -231,11 +231,10 @@ def told(run: FinishedRun, others: Sequence[FinishedRun]) -> list[str]:
     ]
     if heaped := round(found["heaped_points"]):
         left = count - heaped + round(found["heaps"])
+        there = "the points have collapsed to" if heaped > count / 2 else "there are"
         words.append(
             f"{heaped} of the {count} lie on top of others, in {count_text(round(found['heaps']), 'heap')}"
-            f"{besides(others, 'heaped_points')}: "
-            + f"the points have collapsed to {left} different places." * (heaped > count / 2)
-            + f"there are {left} different places." * (heaped <= count / 2)
+            f"{besides(others, 'heaped_points')}: {there} {left} different places."
         )
     if still := count - round(found["live_points"]):
         words.append(f"{still} of them rest in one place, or at the border of the images.")

@@ -210,13 +210,15 @@ def columns(config: OwnConfig) -> tuple[Column, ...]:
     """Returns the paper's columns of domains with labels, and how a run without a source agrees
     with its start.
     """
-    labelled = ["target/pck", "target/mae"] * bool(config.data.target_project) + [
-        "source/pck"
-    ] * bool(config.data.source)
-    agree = [
-        Column("agreement/start", "sure points that stay", "%", 100.0, 1)
-    ] * without_source.is_asked(config)
-    return (*(column for column in regda.columns(config) if column.metric in labelled), *agree)
+    labelled = []
+    if config.data.target_project:
+        labelled += ["target/pck", "target/mae"]
+    if config.data.source:
+        labelled.append("source/pck")
+    shown = [column for column in regda.columns(config) if column.metric in labelled]
+    if without_source.is_asked(config):
+        shown.append(Column("agreement/start", "sure points that stay", "%", 100.0, 1))
+    return tuple(shown)
 
 
 def predicting(stored: StoredRun) -> Predicting:

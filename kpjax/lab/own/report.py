@@ -144,7 +144,7 @@ def own_report(
     beside = control_of(shown, others)
     first = [
         *unknown[:1],
-        *agreement(shown, beside) * bool(unknown),
+        *(agreement(shown, beside) if unknown else []),
         *unknown[1:],
         *told(shown.line.runs.finished[0], [run.line.runs.finished[0] for run in others]),
     ]
@@ -159,7 +159,7 @@ def own_report(
     write_faults(shown.folder, wrong)
     print(
         "",
-        *[f"{shown.line.name}, {shown.folder.name}:"] * (len(found) > 1),
+        *([f"{shown.line.name}, {shown.folder.name}:"] if len(found) > 1 else []),
         wrap_lines(" ".join([*first, *reached])),
         sep="\n",
     )
@@ -270,11 +270,15 @@ def flags_of_project(data: Mapping[str, Any], chosen: Collection[str]) -> list[t
     """
     own, usual = data["own"], config_as_json(Own())
     flags = [("--project", path) for path in (data["project"], *own["more_projects"])]
-    flags += [("--unlabelled", *data["unlabelled"])] * bool(data["unlabelled"])
-    flags += [("--labelled", f"{data['labelled']:g}")] * (data["labelled"] != 1)
+    if data["unlabelled"]:
+        flags.append(("--unlabelled", *data["unlabelled"]))
+    if data["labelled"] != 1:
+        flags.append(("--labelled", f"{data['labelled']:g}"))
     # what was typed here may be what stands there otherwise, as whole frames of several animals
-    flags += [("--transform", data["transform"])] * ("transform" not in chosen)
-    flags += [("--unlabelled-pool", data["unlabelled_pool"])] * (data["unlabelled_pool"] != "rest")
+    if "transform" not in chosen:
+        flags.append(("--transform", data["transform"]))
+    if data["unlabelled_pool"] != "rest":
+        flags.append(("--unlabelled-pool", data["unlabelled_pool"]))
     for name, value in own.items():
         if name in ("more_projects", *chosen) or value == usual[name]:
             continue
@@ -334,7 +338,7 @@ def compared(shown: OwnRun, others: Sequence[OwnRun]) -> list[str]:
     if not known:
         return []
     errors = ", ".join(f"{run.line.name} {pixels(run.error)} px" for run in known)
-    best = ", with the smallest error" * (shown.error <= min(run.error for run in known))
+    best = ", with the smallest error" if shown.error <= min(run.error for run in known) else ""
     return [
         f"Of {len(known) + 1} variants this is {shown.line.name}{best}; mean errors of others: {errors}."
     ]
@@ -450,7 +454,7 @@ def _page(
         strips=patches,
         why=stored.get("why", {}),
         run=shlex.quote(str(run.folder)),
-        boxes=" --boxes BOXES" * crops,
+        boxes=" --boxes BOXES" if crops else "",
         labelled=labelled_flags(stored.get("config", {}).get("data") or {}, stored.get("why", {})),
         finds=(run.folder / FOLDER).is_dir(),
         points=shlex.quote(str(folder / "points")),
@@ -502,10 +506,10 @@ def unknown_of(folder: Path) -> list[str]:
     images = read_json(folder / "config.json")["config"].get("data", {})
     if not images.get("target") or images.get("target_project"):
         return []
+    of_source = "All errors below are of the source. " if images.get("source") else ""
     return [
         "The error on the target is unknown: none of its images has a label.",
-        "All errors below are of the source. " * bool(images.get("source"))
-        + "Label some twenty of the target’s images, and --target-project P measures them.",
+        f"{of_source}Label some twenty of the target’s images, and --target-project P measures them.",
     ]
 
 
@@ -537,10 +541,9 @@ def _pictures(runs: Sequence[OwnRun]) -> tuple[list[tuple], list[tuple[str, str]
             ]
             whose, some = map(list, zip(*alike, strict=True))
             rings = np.isfinite(first.shown.true).any()
-            note = "The same frames for each; crops of the original images." + (
-                " Rings: labels, or where old keypoints have none, where the old network finds them."
-                * bool(rings)
-            )
+            note = "The same frames for each; crops of the original images."
+            if rings:
+                note += " Rings: labels, or where old keypoints have none, where the old network finds them."
             figures = [(title, "", found) for title, found in side_by_side(some, first.skeleton)]
             sections.append(("All points on some frames", note, whose, figures))
             if first.animals is None:
@@ -554,7 +557,7 @@ def _pictures(runs: Sequence[OwnRun]) -> tuple[list[tuple], list[tuple[str, str]
                 _picture(first, beside, n) for n in order[:WORST] + spread(order[WORST:], OTHERS)
             ]
             hidden = np.isfinite(first.cutoffs).any()
-            faded = "; faded points have a score below their cutoff" * bool(hidden)
+            faded = "; faded points have a score below their cutoff" if hidden else ""
             note = (
                 "The largest errors, then others down to the smallest. Labels are rings, predictions dots, joined to "
                 f"their labels by a line{faded}. Crops of the original images."

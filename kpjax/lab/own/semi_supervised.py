@@ -125,11 +125,12 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
     for question in projects.questions(project) if data.own.empty == "often" else ():
         print(question)
     choosing = config.selection == "validation"
-    finding = f"; what finds animals learns from all {len(held.train)}" * (
-        cropped and labelled < len(held.train)
-    )
-    if choosing or labelled < len(held.train):
-        step = "; those held out choose the step" * choosing
+    some = labelled < len(held.train)
+    if choosing or some:
+        finding = (
+            f"; what finds animals learns from all {len(held.train)}" if cropped and some else ""
+        )
+        step = "; those held out choose the step" if choosing else ""
         print(f"labelled animals that train: {labelled}{finding}{step}")
     network = decided.get("network", config.network)
     given = flat(config)

@@ -162,12 +162,14 @@ def systems_lines(project: "Project", video_lengths: Sequence[int]) -> list[str]
         typed = WITH_ITS_OWN if own else f"{system} {needs.takes}"
         beside = f"and its {unlabelled} frames without labels" if own else needs.beside
         able.append(f"  kpjax train {typed}" + (f"  ({beside})" if beside else ""))
-    able = [*PLAIN * (labelled >= LEAST_LABELLED), *able]
-    lines = ["can be trained:", *able] if able else ["nothing can be trained"]
-    note = f"{lost} of these animals have neither a box nor two keypoints apart, and are not used"
-    return (
-        [CROPS] * several
-        + [note] * (lost > 0)
-        + lines
-        + ([f"cannot: {'; '.join(unable)}"] if unable else [])
-    )
+    if labelled >= LEAST_LABELLED:
+        able = [*PLAIN, *able]
+    lines = [CROPS] if several else []
+    if lost > 0:
+        lines.append(
+            f"{lost} of these animals have neither a box nor two keypoints apart, and are not used"
+        )
+    lines += ["can be trained:", *able] if able else ["nothing can be trained"]
+    if unable:
+        lines.append(f"cannot: {'; '.join(unable)}")
+    return lines

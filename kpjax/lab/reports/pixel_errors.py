@@ -301,30 +301,34 @@ def table_lines(animals: Animals, cutoffs: np.ndarray, near: float = NEAR) -> li
         lines.append(
             f"{OTHER}: of frames that the run has neither learnt from with their labels nor held out"
         )
-    return [
-        *lines,
-        "median, mean, shown: distances to the labels in px of the original images",
-        f"shown: points at or above their keypoint's cutoff ({said}); hidden: labelled points below it, not drawn"
-        if said
-        else "no cutoff is known: drawings show all points",
-        *[
+    lines.append("median, mean, shown: distances to the labels in px of the original images")
+    if said:
+        lines.append(
+            f"shown: points at or above their keypoint's cutoff ({said}); hidden: labelled points below it, not drawn"
+        )
+    else:
+        lines.append("no cutoff is known: drawings show all points")
+    if animals.empty.any():
+        lines.append(
             "empty, drawn: cells that the labeller left empty, where drawings show a point all the same"
-        ]
-        * bool(animals.empty.any()),
+        )
+    lines.append(
         f"PCK: share of points nearer than {100 * near:g} % of the animal's length (the diagonal of its box, else "
-        "of its labels)",
-    ]
+        "of its labels)"
+    )
+    return lines
 
 
 def frames_text(part: Animals) -> str:
     """Describes a part in words: "held out: 11 frames"."""
     frames, animals = part.frame_count, len(part.parts)
     seen = int(np.isfinite(part.predicted).all(-1).any(1).sum())
-    return (
-        f"{part.parts[0]}: {count_text(frames, 'frame')}"
-        + f", {count_text(animals, 'animal')}" * (animals > frames)
-        + f"; errors are of {seen} of them" * (seen < animals)
-    )
+    said = f"{part.parts[0]}: {count_text(frames, 'frame')}"
+    if animals > frames:
+        said += f", {count_text(animals, 'animal')}"
+    if seen < animals:
+        said += f"; errors are of {seen} of them"
+    return said
 
 
 def pixels(value: float) -> str:

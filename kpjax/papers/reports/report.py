@@ -189,8 +189,8 @@ def header(lines: Sequence[Line], columns: Sequence[Column]) -> list[Cell]:
     """Returns the cells above a table."""
     cells = [Cell("variant", "minor"), Cell("seeds", "minor")]
     for column in columns:
-        cells += [Cell(column.heading)] + [Cell("paper", "paper")] * has_paper_numbers(
-            lines, column
+        cells += [Cell(column.heading)] + (
+            [Cell("paper", "paper")] if has_paper_numbers(lines, column) else []
         )
     return cells
 
@@ -289,7 +289,11 @@ def console_table(lines: Sequence[Line], columns: Sequence[Column], width: int) 
             values = (text.rjust(size) for text, size in zip(texts, sizes[start:], strict=False))
             rows += [*above, "  ".join([last.ljust(first), *values]).rstrip()]
         blocks.append("\n".join(rows))
-    marks = "\n*: the best of its kind, upper bounds aside" * any(any(line.best) for line in lines)
+    marks = (
+        "\n*: the best of its kind, upper bounds aside"
+        if any(any(line.best) for line in lines)
+        else ""
+    )
     return "\n\n".join(blocks) + marks
 
 

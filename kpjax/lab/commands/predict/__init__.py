@@ -170,7 +170,8 @@ def predict(asked: Predict) -> list[Path]:
             continue
         written += paths
         bad += _unreadable(work.sequence, table)
-        lost += [undrawn] * bool(undrawn)
+        if undrawn:
+            lost.append(undrawn)
         if failed := int((table.status == predictions.FAILED).sum()):
             lost.append(
                 f"{work.sequence.path}: the network gave no numbers for {failed} of "
@@ -467,9 +468,11 @@ def _coinciding_lines(work: _Work, kept: Sequence[Seen], predictor: Predictor) -
     names, each = predictor.skeleton.names, "frame" if work.sequence.video else "image"
     usual = float(np.nanmedian(sizes)) if np.isfinite(sizes).any() else np.nan
     lines = sentences(found, names, length=usual, of=each if alone else "animal")
+    if not lines:
+        return []
     return [
         *(wrap_lines(line) for line in lines),
-        *["overlays ring them in red; kpjax suggest proposes such frames first"] * bool(lines),
+        "overlays ring them in red; kpjax suggest proposes such frames first",
     ]
 
 
