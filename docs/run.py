@@ -77,8 +77,8 @@ PAIRS_SHOWN = {
     "tutorials/regda": ("camera_pair.jpg", ("domains.jpg", 0, 1 / 3), ("domains.jpg", 2 / 3, 1)),
     "tutorials/semi_supervised": (
         "labels_pair.jpg",
-        ("before/points_sheet.jpg", 0, 1 / 3),
-        ("points/points_sheet.jpg", 0, 1 / 3),
+        ("before/points_sheet.jpg", 0, 0.283),
+        ("points/points_sheet.jpg", 0, 0.323),
     ),
     "tutorials/incremental": (
         "points_pair.jpg",
