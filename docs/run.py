@@ -78,7 +78,7 @@ PAIRS_SHOWN = {
     "tutorials/semi_supervised": (
         "labels_pair.jpg",
         ("before/points_sheet.jpg", 0, 0.283),
-        ("points/points_sheet.jpg", 0, 0.323),
+        ("points/points_sheet.jpg", 0, 0.3),
     ),
     "tutorials/incremental": (
         "points_pair.jpg",
