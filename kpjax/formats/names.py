@@ -258,10 +258,14 @@ def tool_of(said: str, images: Sequence[str]) -> str:
 
 
 def below(path: Path, *roots: Path) -> str:
-    """Returns a path below the first of the folders that holds it, else the whole path."""
+    """Returns a path below the first of the folders that holds it, else the whole path. Either may
+    be given by another address of the same folder."""
     for root in roots:
         if path.is_relative_to(root):
             return path.relative_to(root).as_posix()
+        real = path.parent.resolve() / path.name
+        if real.is_relative_to(root.resolve()):
+            return real.relative_to(root.resolve()).as_posix()
     return path.as_posix()
 
 

@@ -5,9 +5,8 @@ and optionally `instance` (0), `visible` (1), `occluded` (0), `track`, `box_x`, 
 `box_h`, `split` and `session`.
 Wide: a row for each image and instance, with `<keypoint>_x` and `<keypoint>_y` for each keypoint.
 Coordinates count from 0 at the centre of the top-left pixel, boxes from its outer corner. An empty
-cell is an unlabelled point. A row without a keypoint names an unlabelled frame. Keypoints of a
-long table are in the natural order of their names, those of a wide one in that of its columns, and
-with a skeleton.json beside the table in the order of that.
+cell is an unlabelled point. A row without a keypoint names an unlabelled frame. Keypoints are in
+the natural order of their names, or in that of a skeleton.json beside the table.
 """
 
 import math
@@ -211,7 +210,7 @@ def _read_rows(
         )
     animals: dict[tuple[Key, str], _Animal] = {}
     frames = {}
-    names = set()
+    names = set(wide)
     firsts = {}
     for row in rows.rows:
         key = row.place()
@@ -245,7 +244,7 @@ def _read_rows(
                 box = np.array([row.number(name) for name in _BOX])
                 animals[key, instance] = _Animal(key, track, box, {})
             animals[key, instance].points[name] = point
-    return list(animals.values()), frames, wide or naming.in_natural_order(names)
+    return list(animals.values()), frames, naming.in_natural_order(names)
 
 
 def _point(row: Row, name: str, prefix: str) -> Point:

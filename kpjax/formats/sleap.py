@@ -153,11 +153,13 @@ def _frame(video: "_Video", number: int, root: Path) -> Frame | None:
     if path is None:
         return None
     folder = path.parent
-    inside = path.is_relative_to(root)
+    name = below(path, root)
+    inside = name != path.as_posix()
     session = video.name
     if not session:
-        session = below(folder, root) if inside and folder != root else folder.name
-    name = below(path, root) if inside else f"{session}/{path.name}"
+        session = below(folder, root) if inside and name != path.name else folder.name
+    if not inside:
+        name = f"{session}/{path.name}"
     return Frame(name, path, session=session)
 
 

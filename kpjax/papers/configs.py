@@ -86,19 +86,6 @@ def flat(config: Any) -> dict[str, Any]:
     return found
 
 
-def words_of(config: Any) -> set[str]:
-    """Returns the names of the leaf fields of a nested config that take one of a few words."""
-    found: set[str] = set()
-    for one in settings_of(config):
-        value = getattr(config, one.name)
-        annotation = get_args(one.type)[0] if get_origin(one.type) is Annotated else one.type
-        if is_dataclass(value):
-            found |= words_of(value)
-        elif get_origin(annotation) is Literal:
-            found.add(one.name)
-    return found
-
-
 def settings_of(config: Any) -> list[Field]:
     """Returns the fields on which a run depends."""
     return [one for one in fields(config) if one.compare]

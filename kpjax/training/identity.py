@@ -35,7 +35,7 @@ SOURCES = (".py", ".json", ".csv", ".safetensors")
 # written by a build, and tables that pages show
 NO_SOURCES = ("_version.py", "results.csv", "paper.csv", "differences.csv")
 # flags of XLA that say how many devices there are, which the record says by itself
-OF_DEVICES = ("--xla_force_host_platform_device_count", "--xla_dump_to")
+OF_DEVICES = ("--xla_force_host_platform_device_count", "--xla_dump")
 
 # Programs
 
@@ -91,11 +91,15 @@ def arithmetic() -> dict[str, str]:
     flags = [
         flag for flag in os.environ.get("XLA_FLAGS", "").split() if not flag.startswith(OF_DEVICES)
     ]
-    return {
+    found = {
         "devices": f"{data_mesh().size} x {jax.devices()[0].device_kind}",
         "precision": str(jax.config.jax_default_matmul_precision or "default"),
         "XLA flags": " ".join(sorted(flags)) or "none",
     }
+    drawn_by = (jax.config.jax_default_prng_impl, jax.config.jax_threefry_partitionable)
+    if drawn_by != ("threefry2x32", True):
+        found["random numbers"] = " ".join(map(str, drawn_by))
+    return found
 
 
 def programs() -> dict[str, Any]:

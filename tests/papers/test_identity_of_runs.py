@@ -4,7 +4,6 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import tiny_regda
@@ -13,6 +12,7 @@ from etils import epath
 from experiments import experiment_of
 from experiments.measure.rows import run_results
 from kpjax.errors import InputError
+from kpjax.lab.own import project
 from kpjax.lab.own.project import inputs_of
 from kpjax.lab.own.systems import NEEDS, own_experiment
 from kpjax.papers import command_line, engine
@@ -28,6 +28,10 @@ from kpjax.papers.configs import Heatmaps, ImageSet, config_as_json, flat
 from kpjax.training import identity, run_folder
 from kpjax.training.identity import flat_identity
 
+NAME_NO_FILE = (
+    "category contours core_kept_by further keypoints_never_in_target labelled_images labelled_size place ridges "
+    "test training_kept_by uncounted_keypoints unused_keypoints validation"
+)
 SYSTEMS = {name: (experiment_of(name), own_experiment(name)) for name in NEEDS}
 
 
@@ -95,26 +99,22 @@ def test_the_network_of_a_run_is_an_input_by_itself(tmp_path):
     class Named:
         start: str
 
-    for name in ("trained.json", "trained.safetensors"):
+    read = ("results.json", "trained.json", "trained.safetensors")
+    for name in (*read, "drawn.png"):
         (tmp_path / name).write_bytes(b"1")
     first = inputs_of(Named(str(tmp_path)))
-    assert set(first["start"]) == {"trained.json", "trained.safetensors"}
+    assert set(first["start"]) == set(read)
     (tmp_path / "trained.safetensors").write_bytes(b"22")
     assert inputs_of(Named(str(tmp_path))) != first
 
 
-def test_words_that_are_names_of_folders_here_are_no_inputs(tmp_path, monkeypatch):
-    @dataclasses.dataclass(frozen=True)
-    class Own:
-        occluded: Literal["train", "drop"] = "train"
-        target: str = "target"
-        validation: str = "train"
-
-    monkeypatch.chdir(tmp_path)
-    for name in ("train", "target"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a.png").write_bytes(b"1")
-    assert set(inputs_of(Own())) == {"target"}
+def test_every_text_of_a_preset_names_a_file_or_is_known_to_name_none():
+    texts = set()
+    for _, own in SYSTEMS.values():
+        config = own.presets["own"]
+        texts |= {name for name, value in flat(config).items() if value in ("", ())}
+    named = {*project.PATHS, *project.PROJECTS, *project.WITH_PROJECT}
+    assert texts - named == set(NAME_NO_FILE.split())
 
 
 def test_a_finished_run_of_other_programs(tmp_path, monkeypatch, capsys):

@@ -51,6 +51,13 @@ def test_a_content_is_what_a_file_says(tmp_path):
     assert digests["1.png"] == digests["9.png"] != digests["other.png"]
 
 
+def test_other_random_numbers_are_other_programs():
+    with jax.default_prng_impl("rbg"):
+        assert "random numbers absent, now rbg True" in identity.changed_programs(
+            {}, identity.programs()
+        )
+
+
 def test_inputs_of_another_state_are_told_by_their_names():
     first, second = (
         {"target": {"a.png": "1", "b.png": "2"}},

@@ -14,7 +14,7 @@ from kpjax.errors import InputError
 
 # powers of x and y, in the order of the features
 POWERS = ((2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3))
-NAMES = ("x", "y", *(("x" if across else "") + ("y" if down else "") for across, down in POWERS))
+NAMES = ("x", "y", *("x" * across + "y" * down for across, down in POWERS))
 BACKGROUND_FRAMES = 100  # evenly spaced ones are enough for a median
 NOISE = 0.1  # share of the full range: a smaller difference is none
 

@@ -51,24 +51,14 @@ from kpjax.training.run_folder import InUse
 COUNTS_OF_STEPS = ("warm_start_steps", "pretraining_steps", "steps")
 
 
-def no_parts(job: Job, data: Any) -> dict[str, Part]:
-    """Returns that no labelled animal tells anything of a run."""
-    return {}
-
-
-def nothing_shown(job: Job, data: Any) -> Part | None:
-    """Returns that pictures need no frames beside the labelled ones."""
-    return None
-
-
 def on_own_data(
     paper: Paper,
     config: configs.RunConfig,
     resolved: Callable[[Any, Collection[str]], Any],
     open_data: Callable[..., Any],
     *,
-    parts: Callable[[Job, Any], Mapping[str, Part]] = no_parts,
-    shown: Callable[[Job, Any], Part | None] = nothing_shown,
+    parts: Callable[[Job, Any], Mapping[str, Part]] = lambda job, data: {},
+    shown: Callable[[Job, Any], Part | None] = lambda job, data: None,
     told: Told = nothing_told,
     found: Callable[[Any], Source | None] = lambda data: None,
     check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None,

@@ -52,13 +52,26 @@ from kpjax.input.source import ArraySource, Source, map_examples, where_read
 from kpjax.lab.animals.calibration import Empty
 from kpjax.lab.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
 from kpjax.methods import published
-from kpjax.papers.configs import flat, words_of
+from kpjax.papers.configs import flat
 from kpjax.structures import Example, skeleton_from_json
 
 VIDEOS = "videos of the project"  # an input: those that no frame with labels was taken from
 PROJECTS = ("project", "source", "target_project")  # fields that name one
 WITH_PROJECT = ("more_projects", "video_root")  # fields that say more of how one is read
-NO_PATHS = ("network", "summary", "validation", "category")  # texts that name no file
+# fields that name files, folders or a run
+PATHS = (
+    "unlabelled",
+    "target",
+    "videos",
+    "images",
+    "weights",
+    "perceptual",
+    "start",
+    "old",
+    "core",
+)
+# what is read of a folder beside images and videos: labels of these, and a run's record and network
+OF_RUN = (TABLE, "results.json", "trained.json", "trained.safetensors")
 OFTEN = 1 / 3  # the same share, above which empty cells are taught as absent
 LEAST_EMPTY = 0.05  # share of animals, from which on a keypoint's empty cells are asked about
 SHARE = 0.2  # share of the labelled frames that is held out
@@ -191,10 +204,20 @@ def title(data: Any) -> str:
 @functools.lru_cache(maxsize=4)
 def _read(path: str, options: Options) -> Project:
     found = read_project(Path(path).expanduser(), options)
-    project = with_point_boxes(found, options.box_side)
+    project = in_order(with_point_boxes(found, options.box_side))
     for line in (*project.doubts, *project.notes[len(found.notes) :]):
         print(f"{project.root.name}: {line}")
     return project
+
+
+def in_order(project: Project) -> Project:
+    """Returns the project with the animals of each frame in an order that files do not decide: by
+    name, box and points."""
+    animals = sorted(
+        project.instances,
+        key=lambda one: (one.frame, one.track, one.box.tobytes(), one.keypoints.tobytes()),
+    )
+    return project._replace(instances=tuple(animals))
 
 
 def renamed_to(project: Project, skeleton: Skeleton) -> Project:
@@ -268,12 +291,10 @@ def _in_order_of(start: str, project: Project) -> Project:
 
 
 def labels_digest(project: Project) -> str:
-    """Returns the sha256 of all that was read of a project but its place, its order and its notes:
-    it changes with any label, name, box, recording or split."""
-    names = tuple(sorted(project.skeleton.names))
-    ordered = united_skeleton({"names": Skeleton(names), "project": project.skeleton})
-    project = renamed_to(project, ordered)
-    relations = (sorted(ordered.edges), ordered.flip, sorted(ordered.groups.items()))
+    """Returns the sha256 of all that was read of a project but its place, the order of its frames
+    and its notes: it changes with any label, name, box, recording or split."""
+    skeleton = project.skeleton
+    relations = (sorted(skeleton.edges), skeleton.flip, sorted(skeleton.groups.items()))
     animals: dict[int, list] = {}
     for one in project.instances:
         said = [
@@ -287,7 +308,7 @@ def labels_digest(project: Project) -> str:
         for number, frame in enumerate(project.frames)
     )
     lengths = sorted((path.name, count) for path, count in project.lengths.items())
-    read = (names, relations, frames, lengths)
+    read = (skeleton.names, relations, frames, lengths)
     return hashlib.sha256(repr(read).encode()).hexdigest()
 
 
@@ -298,10 +319,7 @@ def inputs_of(config: Any, data_dir: Path = Path()) -> dict[str, dict[str, str]]
     data_dir: of prepared sets, which none of these is. Raises InputError for what cannot be read.
     """
     found = {}
-    no_paths = {*NO_PATHS, *words_of(config)}
     for name, value in flat(config).items():
-        if name in no_paths:
-            continue
         if name in PROJECTS and value:
             project = needed_project(config.data, name)
             images = {one.name: one.path for one in project.frames if one.number is None}
@@ -314,11 +332,11 @@ def inputs_of(config: Any, data_dir: Path = Path()) -> dict[str, dict[str, str]]
                 found[VIDEOS] = found.get(VIDEOS, {}) | contents(
                     _named((project.root, video) for video in beside)
                 )
-        elif name not in (*PROJECTS, *WITH_PROJECT):
+        elif name in PATHS:
             paths = [
                 Path(text).expanduser()
                 for text in (value if isinstance(value, tuple) else (value,))
-                if isinstance(text, str) and text and os.path.exists(os.path.expanduser(text))
+                if text and os.path.exists(os.path.expanduser(text))
             ]
             files: dict[str, Path] = {}
             for number, path in enumerate(paths, 1):
@@ -327,7 +345,7 @@ def inputs_of(config: Any, data_dir: Path = Path()) -> dict[str, dict[str, str]]
                 if path.is_file():
                     files[f"{place}file"] = path
                     continue
-                below = [(path, file) for file in shown_files(path, "**/*") if _is_read(file)]
+                below = [(path, file) for file in shown_files(path, "**/*") if _is_read(path, file)]
                 files |= {place + called: file for called, file in _named(below).items()}
             if files:
                 found[name] = contents(files)
@@ -352,11 +370,13 @@ def _named(files: Iterable[tuple[Path, Path]]) -> dict[str, Path]:
     return found
 
 
-def _is_read(file: Path) -> bool:
-    """Returns whether a file of a folder that a flag names is read: an image, a video, labels of
-    videos, or the record and the network of a run."""
-    if file.name in (TABLE, "results.json", "trained.json", "trained.safetensors"):
+def _is_read(folder: Path, file: Path) -> bool:
+    """Returns whether a file of a folder that a flag names is read: an image, a video or labels of
+    videos; of a run its record and its network, whatever was drawn there."""
+    if file.name in OF_RUN:
         return True
+    if (folder / "results.json").is_file():
+        return False
     return file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES) and not is_drawn(file)
 
 

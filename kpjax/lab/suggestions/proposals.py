@@ -42,9 +42,8 @@ def write_proposals(form: str, folder: Path, place: Path, found: Proposals) -> l
     """
     if form == "slp":
         sleap.library()  # before anything is written
-    points = found.points._replace(
-        names=tuple(f"{images_below(form)}/{name}" for name in found.points.names)
-    )
+    below = FOLDER if form in ("dlc", "lp") else "images"
+    points = found.points._replace(names=tuple(f"{below}/{name}" for name in found.points.names))
     for name, image in zip(points.names, found.images, strict=True):
         write_png(folder / name, image)
     if form == "dlc":
@@ -87,11 +86,6 @@ def write_proposals(form: str, folder: Path, place: Path, found: Proposals) -> l
         write_rows(folder / "proposals.csv", predictions.csv_rows(points)),
         write_text(folder / "skeleton.json", skeleton_text(points.skeleton)),
     ]
-
-
-def images_below(form: str) -> str:
-    """Returns the folder of a new project in which `write_proposals` puts the folders of images."""
-    return FOLDER if form in ("dlc", "lp") else "images"
 
 
 def _deeplabcut(

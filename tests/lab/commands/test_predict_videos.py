@@ -26,7 +26,7 @@ from kpjax.input.stream import in_background
 from kpjax.lab.animals.conformal import LEVELS, RadiusTable
 from kpjax.lab.animals.tracking import GAP
 from kpjax.lab.commands import Predict
-from kpjax.lab.commands.predict import drawing
+from kpjax.lab.commands.predict import drawing, record
 from kpjax.lab.commands.predict.pipeline import in_places, predict_frames, track_animals
 from kpjax.lab.own.animals import Finder
 from kpjax.lab.own.places import BoxOrWhole
@@ -326,6 +326,11 @@ def test_results_of_something_else_are_made_anew(predict, tmp_path):
     other = PREDICTOR._replace(result={**PREDICTOR.result, "digest": "other"})
     anew("they are of another run", 4, predictor=other)
     anew("they are of another run and other flags", 4, cutoff=0.5)
+    sequence, asked = from_video(open_video(clip), "clip"), Predict(run="RUN", inputs=())
+    one, other = (
+        record.depends_on(sequence, np.ones((4, 1, 4)), name, PREDICTOR, asked) for name in "ab"
+    )
+    assert one["boxes"] != other["boxes"]
     (out / "clip_depends_on.json").unlink()
     anew("what they depend on was not kept", 4, cutoff=0.5)
 

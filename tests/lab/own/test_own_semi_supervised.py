@@ -1,6 +1,5 @@
 """The preset `own` of semi-supervised learning, from a project to a result, and what it refuses."""
 
-import json
 import os
 import shutil
 
@@ -64,7 +63,7 @@ TINY = (
 )
 
 
-def test_a_corrected_label_is_another_project(project, tmp_path):
+def test_a_corrected_label_is_another_project(project):
     moved = project.instances[0]._replace(keypoints=project.instances[0].keypoints + 1)
     corrected = project._replace(instances=(moved, *project.instances[1:]))
     assert (
@@ -72,19 +71,17 @@ def test_a_corrected_label_is_another_project(project, tmp_path):
         == own_project.labels_digest(project._replace(notes=()))
         != (own_project.labels_digest(corrected))
     )
-    # So are another video at the same path, and a start that was trained again.
-    config = replace_fields(
-        EXPERIMENT.presets["own"],
-        project="P",
-        unlabelled=(str(tmp_path / "a.mp4"),),
-        start=str(tmp_path),
-    )
-    digests = set()
-    for size, run_digest in ((1, "a"), (2, "a"), (2, "b")):
-        (tmp_path / "a.mp4").write_bytes(bytes(size))
-        (tmp_path / "results.json").write_text(f'{{"digest": "{run_digest}"}}')
-        digests.add(json.dumps(own_project.inputs_of(config)))
-    assert len(digests) == 3
+
+
+def test_the_order_of_the_animals_of_a_frame_is_not_that_of_a_file(project):
+    crowd = [one._replace(frame=0) for one in project.instances]
+    digests = {
+        own_project.labels_digest(own_project.in_order(project._replace(instances=some)))
+        for some in (crowd, crowd[::-1])
+    }
+    assert len(digests) == 1
+    renamed = project._replace(skeleton=Skeleton(project.skeleton.names[::-1]))
+    assert own_project.labels_digest(renamed) != own_project.labels_digest(project)
 
 
 def test_a_project_that_moved_is_the_same(project):

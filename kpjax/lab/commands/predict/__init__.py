@@ -21,7 +21,7 @@ from kpjax.drawing.fonts import lacking
 from kpjax.errors import summarise
 from kpjax.evaluation.coincidence import coinciding, sentences
 from kpjax.file_names import inside
-from kpjax.files import check_local, partial_path, remove, together
+from kpjax.files import check_local, partial_path, remove, together, write_json
 from kpjax.formats import predictions
 from kpjax.formats.boxes_file import BOXES, boxes_of
 from kpjax.formats.predictions import PredictionTable
@@ -302,7 +302,7 @@ def _left_out(work: _Work, predictor: Predictor, asked: Predict) -> bool:
     path, out = work.sequence.path, asked.out
     if not _is_done(work, out):
         return False
-    now = record.depends_on(work.sequence, work.boxes, predictor, asked)
+    now = record.depends_on(work.sequence, work.boxes, work.instances, predictor, asked)
     other, changed = record.difference(out, work.sequence.stem, now)
     if other:
         print(f"{path}: done anew; its results are in {out}, but {other}")
@@ -319,7 +319,7 @@ def carry_out(
     drawn. The tables are whole on the disc before drawing begins: that frames are read a second time
     for it costs less than what an interrupt would lose."""
     sequence, skeleton = work.sequence, predictor.skeleton
-    depends_on = record.depends_on(sequence, work.boxes, predictor, asked)
+    depends_on = record.depends_on(sequence, work.boxes, work.instances, predictor, asked)
     source = "usual for this network" if predictor.follow else "from held-out labels"
     if asked.cutoff is not None:
         cutoffs, source = np.full(len(skeleton.names), asked.cutoff), "as typed"
@@ -369,7 +369,7 @@ def carry_out(
         ):
             if work.named(ending) in work.files:
                 paths.append(write_rows(folder / work.named(ending), rows))
-        record.write_record(folder, sequence.stem, depends_on)
+        write_json(folder / work.named(record.ENDING), depends_on)
         paths = [asked.out / path.relative_to(folder) for path in paths]
     # Drawings of other points than the table now has.
     outdated = [

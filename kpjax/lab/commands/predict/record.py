@@ -1,6 +1,6 @@
 """What the tables of an input depend on: kept beside them, so that `--resume` knows them again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kpjax.errors import InputError
-from kpjax.files import read_json, strict, write_json
+from kpjax.files import read_json, strict
 from kpjax.images.contents import contents
 from kpjax.images.inputs import ImageSequence
 from kpjax.lab.commands import Predict
@@ -33,11 +33,15 @@ WORDS = {
 
 
 def depends_on(
-    sequence: ImageSequence, boxes: np.ndarray | None, predictor: Predictor, asked: Predict
+    sequence: ImageSequence,
+    boxes: np.ndarray | None,
+    instances: Sequence[str],
+    predictor: Predictor,
+    asked: Predict,
 ) -> dict[str, Any]:
     """Returns what the tables and drawings of an input depend on, by its content; what computes
     them stands beside it."""
-    named = {str(number): path for number, path in enumerate(sequence.files)}
+    named = {f"{number} {path.name}": path for number, path in enumerate(sequence.files)}
     files = contents(named or {"video": sequence.path})
     flags = asdict(asked)
     return strict(
@@ -50,16 +54,13 @@ def depends_on(
             ),
             "input": json_digest(files),
             "frames": json_digest({"numbers": sequence.numbers.tolist()}),
-            "boxes": "" if boxes is None else json_digest({"boxes": strict(boxes.tolist())}),
+            "boxes": ""
+            if boxes is None
+            else json_digest({"boxes": strict(boxes.tolist()), "animals": list(instances)}),
             "flags": {name: flags[name] for name in sorted(flags) if name not in OTHER_FLAGS},
             "programs": programs(),
         }
     )
-
-
-def write_record(folder: Path, stem: str, record: Mapping[str, Any]) -> Path:
-    """Writes the record of an input beside its tables."""
-    return write_json(folder / (stem + ENDING), record)
 
 
 def difference(folder: Path, stem: str, now: Mapping[str, Any]) -> tuple[str, str]:
