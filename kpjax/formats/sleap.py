@@ -152,14 +152,11 @@ def _frame(video: "_Video", number: int, root: Path) -> Frame | None:
     path = video.images.get(number)
     if path is None:
         return None
-    folder = path.parent
     name = below(path, root)
-    inside = name != path.as_posix()
-    session = video.name
-    if not session:
-        session = below(folder, root) if inside and name != path.name else folder.name
-    if not inside:
-        name = f"{session}/{path.name}"
+    if name == path.as_posix():  # elsewhere
+        session = video.name or path.parent.name
+        return Frame(f"{session}/{path.name}", path, session=session)
+    session = video.name or name.rpartition("/")[0]
     return Frame(name, path, session=session)
 
 

@@ -782,9 +782,10 @@ def check_same(job: Job, **more: Any) -> None:
             f"{words}, other than {job.folder} has learnt from; put them back, choose another "
             "`workdir`, or start over with `fresh`",
         )
-    then = job._replace(config=read_config(job.paper.template, stored["config"], path, train=True))
-    wanted = job.identity(**more)
-    check_identity(stored | then.read_of({"config": config_as_json(then.config)}), wanted, path)
+    then = read_config(job.paper.template, stored["config"], path, train=True)
+    # Its inputs may be gone from where they were: their digests are compared above.
+    stored |= job.read_of({"config": config_as_json(then)})
+    check_identity(stored, job.identity(**more), path)
 
 
 def read_config(template: Any, stored: Mapping[str, Any], path: epath.Path, *, train: bool) -> Any:

@@ -427,7 +427,6 @@ DAMAGES = (
     ),
     ("ultralytics", _text("labels/train/a.txt", "0.25", "inf"), "'inf' where a number belongs"),
     # LabelMe
-    ("labelme", _half("1.json"), "1.json"),
     ("labelme", _text("1.json", "tail", "nose"), "1.json: 'nose' occurs twice"),
     ("labelme", _text("1.json", "[[5, 5]]", "[[5, Infinity]]"), "x or y is beyond 1e+06 px"),
     ("labelme", _text("1.json", "1.png", "7.png"), "7.png: the image is missing"),
