@@ -44,7 +44,7 @@ SITUATIONS = (
         "kpjax train --project P",
         (
             Trial(
-                "mouse and mirror, median error: random weights → bundled ones",
+                "mouse with mirror, median error: random weights → bundled ones",
                 "own/one_point",
                 "test/median",
                 "causes_mouse/small_chosen",
@@ -99,7 +99,7 @@ SITUATIONS = (
         "kpjax train regda --start RUN --target V",
         (
             Trial(
-                "the same, old labels not read",
+                "the same, without old labels",
                 "regda",
                 "target/pck",
                 "tongue_machines/source_only_views_long",
@@ -108,11 +108,11 @@ SITUATIONS = (
         ),
     ),
     Situation(
-        "an old model, new points, no old data",
-        "kpjax train incremental --old RUN --project P",
+        "any tool's old model, new points, no old data",
+        "kpjax train incremental --old PREDICTIONS --project P",
         (
             Trial(
-                "rendered people, old points: fine-tuned → distilled",
+                "rendered people, from a run, old points: fine-tuned → distilled",
                 "incremental",
                 "triples/pck",
                 "weak_base/finetune",
@@ -232,7 +232,7 @@ def papers_text(page: Path, found: Mapping[str, Room]) -> str:
                 "paper",
                 "its variants",
                 "on its own images, which you bring",
-                "main claim, at our scale",
+                "main claim, on our images",
             ],
             lines,
         )
