@@ -10,7 +10,7 @@ from kpjax.files import read_json
 from kpjax.input.source import ArraySource, arrays, subset
 from kpjax.lab.animals.calibration import read_score_table
 from kpjax.lab.animals.conformal import missing, radius_table_from, read_radius_table
-from kpjax.lab.own.declaration import beside, nothing_shown
+from kpjax.lab.own.declaration import beside
 from kpjax.lab.own.project import Own
 from kpjax.lab.predictors import meaning_of_all
 from kpjax.lab.reports.pixel_errors import (
@@ -66,7 +66,7 @@ def declared(parts, cutoffs):
     return beside(
         paper,
         lambda job, data: parts,
-        nothing_shown,
+        lambda job, data: None,
         nothing_told,
         lambda data: None,
         lambda config, variants: None,
