@@ -150,10 +150,13 @@ def suggest(asked: Suggest) -> Path:
         lines.append(
             f"{asked.count} were asked for; no others are that far from each other and from labelled ones"
         )
-    if known.frames:
-        lines.append(f"suggestions avoid {len(known.frames)} labelled frames")
+    if len(known.features):
+        lines.append(f"suggestions avoid {len(known.features)} labelled frames")
     if known.notes:
-        lines.append(f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}")
+        lines.append(
+            f"{len(known.notes)} labelled frames cannot be read, and may be proposed; if they were moved, --labelled P "
+            f"names their project: {summarise(known.notes, 2)}"
+        )
     if seen.without_box:
         lines.append(f"{seen.without_box} frames have no box and are left out")
     if seen.unreadable:

@@ -103,7 +103,7 @@ def labelled_frames(project: Project, skeleton: Skeleton) -> LabelledFrames:
 
 def frames_of_run(folder: Path) -> LabelledFrames:
     """Reads the labelled frames that a run has learnt from or held out, as its errors.csv lists
-    them; none of a run without that list, and none that are gone."""
+    them; none of a run without that list."""
     kept = read_errors(folder)
     if kept is None:
         return LabelledFrames()
@@ -112,7 +112,6 @@ def frames_of_run(folder: Path) -> LabelledFrames:
         tuple(
             Frame(path.as_posix(), path, number, session=path.parent.name)
             for path, number in places
-            if path.exists()
         )
     )
 
