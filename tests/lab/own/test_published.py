@@ -163,7 +163,7 @@ def test_a_project_of_people_is_measured_by_its_names(weights, tmp_path, monkeyp
         ],
     )
     out = capsys.readouterr().out
-    assert "head_top, left_shoulder = LeftShoulder, left_elbow = l_elbow" in out
+    assert "left_shoulder = LeftShoulder, head_top, left_elbow = l_elbow" in out
     assert "not measured: tail" in out
     rows = rows_of(tmp_path / "out" / "errors.csv")
     assert {row["keypoint"] for row in rows} == {"head_top", "left_shoulder", "left_elbow"}
