@@ -108,15 +108,16 @@ SITUATIONS = (
         ),
     ),
     Situation(
-        "any tool's old model, new points, no old data",
-        "kpjax train incremental --old PREDICTIONS --project P",
+        "an old model, new points, no old data",
+        "kpjax train incremental --old RUN --project P",
         (
             Trial(
-                "rendered people, from a run, old points: fine-tuned → distilled",
+                "rendered people, old points: fine-tuned → distilled",
                 "incremental",
                 "triples/pck",
                 "weak_base/finetune",
                 "weak_base/ksd_only_short",
+                verdict="other tools' predictions as RUN exploratory",
             ),
         ),
     ),
@@ -145,7 +146,7 @@ SITUATIONS = (
                 "forward/all",
                 "flies_learnt/scratch",
                 "flies_learnt/adapted",
-                "% of a fly's box",
+                "% of a fly's size",
                 "no gain",
             ),
         ),

@@ -70,6 +70,7 @@ PATHS = (
     "old",
     "core",
 )
+RUNS = ("start", "old", "core")  # those of them that may name a run
 # what is read of a folder beside images and videos: labels of these, and a run's record and network
 OF_RUN = (TABLE, "results.json", "trained.json", "trained.safetensors")
 OFTEN = 1 / 3  # the same share, above which empty cells are taught as absent
@@ -345,7 +346,10 @@ def inputs_of(config: Any, data_dir: Path = Path()) -> dict[str, dict[str, str]]
                 if path.is_file():
                     files[f"{place}file"] = path
                     continue
-                below = [(path, file) for file in shown_files(path, "**/*") if _is_read(path, file)]
+                of_run = name in RUNS and (path / "results.json").is_file()
+                below = [
+                    (path, file) for file in shown_files(path, "**/*") if _is_read(file, of_run)
+                ]
                 files |= {place + called: file for called, file in _named(below).items()}
             if files:
                 found[name] = contents(files)
@@ -370,13 +374,11 @@ def _named(files: Iterable[tuple[Path, Path]]) -> dict[str, Path]:
     return found
 
 
-def _is_read(folder: Path, file: Path) -> bool:
+def _is_read(file: Path, of_run: bool) -> bool:
     """Returns whether a file of a folder that a flag names is read: an image, a video or labels of
     videos; of a run its record and its network, whatever was drawn there."""
-    if file.name in OF_RUN:
-        return True
-    if (folder / "results.json").is_file():
-        return False
+    if file.name in OF_RUN or of_run:
+        return file.name in OF_RUN
     return file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES) and not is_drawn(file)
 
 
